@@ -235,14 +235,17 @@ func (g *gateway) wait(limit time.Duration, what, peer string, cond func(peerSta
 // waitUp waits until every child of the peer is installed.
 func (g *gateway) waitUp(peer string) {
 	g.t.Helper()
-	g.wait(20*time.Second, "the tunnel to come up", peer, func(p peerStatus) bool {
-		for _, c := range p.Children {
-			if c.State != "installed" {
-				return false
-			}
+	g.wait(20*time.Second, "the tunnel to come up", peer, peerStatus.up)
+}
+
+// up reports whether every child of the peer is installed.
+func (p peerStatus) up() bool {
+	for _, c := range p.Children {
+		if c.State != "installed" {
+			return false
 		}
-		return p.State == "established"
-	})
+	}
+	return p.State == "established"
 }
 
 // stop ends the daemon by SIGTERM and checks that it leaves nothing behind.

@@ -3,10 +3,9 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,20 +16,13 @@ import (
 
 // Lifetimes of the cells. Those of the peer are exact, and those of culvert end up to a tenth
 // earlier; its hard ones end a tenth later.
-var (
-	childSoft = slowness * 4 * time.Second
-	childHard = slowness * 7 * time.Second
-	ikeSoft   = slowness * 6 * time.Second
+const (
+	childSoft = 4 * time.Second
+	childHard = 7 * time.Second
+	ikeSoft   = 6 * time.Second
 	// authLimit is how long an authentication is good for where it is limited.
-	authLimit = slowness * 12 * time.Second
+	authLimit = 12 * time.Second
 )
-
-// slowness is by how much everything takes longer, as $CULVERT_INTEROP_SLOWNESS has it for the
-// guests of make interop.
-var slowness = func() time.Duration {
-	n, _ := strconv.Atoi(os.Getenv("CULVERT_INTEROP_SLOWNESS"))
-	return time.Duration(max(n, 1))
-}()
 
 // A setting is a cell that is being run.
 type setting struct {
@@ -39,6 +31,7 @@ type setting struct {
 	left, right string // where each side is reached
 	children    []protected
 	pki         *swanPKI // without a pre-shared key
+	first       peerStatus
 	seen        *ikeSeen
 	// ike and esp are the peer's proposals in a setting that is for algorithms.
 	ike, esp []string
@@ -49,7 +42,15 @@ type setting struct {
 type protected struct {
 	name, local, remote string
 	port                uint16
-	from, to            netip.Addr // addresses in them
+	left, right         ends
+}
+
+// ends are an address of a side, and that of the other side as this one sees it.
+type ends struct{ own, far netip.Addr }
+
+// networkOf returns the networks of a child, and an address in each.
+func networkOf(name, local, remote string, port uint16, left, right netip.Addr) protected {
+	return protected{name, local, remote, port, ends{left, right}, ends{right, left}}
 }
 
 // runCell runs one cell.
@@ -68,7 +69,7 @@ func runCell(t *testing.T, c interop.Cell) {
 			peer.initiate(child.name)
 		}
 	}
-	left.waitUp("right")
+	left.wait(20*time.Second, "the tunnel to come up", "right", unhurried(peerStatus.up))
 	s.wantNAT(t, left)
 	s.live(t, left, &r)
 	s.wantFeature(t, left, &r)
@@ -76,22 +77,9 @@ func runCell(t *testing.T, c interop.Cell) {
 }
 
 func newSetting(t *testing.T, c interop.Cell) *setting {
-	s := &setting{cell: c, children: []protected{{"v4", "10.1.0.0/24", "10.2.0.0/24", 0, leftLAN4, rightLAN4}}}
+	s := &setting{cell: c}
 	s.build(t)
-	lan2 := addr("10.2.1.1")
-	switch c.Feature {
-	case interop.Several:
-		s.children = append(s.children, protected{"v6", "fd01::/64", "fd02::/64", 0, leftLAN6, rightLAN6},
-			protected{"more", "10.1.0.0/24", "10.2.1.0/24", 0, leftLAN4, lan2})
-		ok(t, s.n.right.LAN("lan2", "10.2.1.1/24"))
-	case interop.Ports:
-		s.children = []protected{{"v4", "10.1.0.0-10.1.0.77", "10.2.0.0-10.2.0.99", 0, leftLAN4, rightLAN4}}
-		if c.Peer == interop.Libreswan { // it has no ranges
-			s.children = []protected{{"v4", "10.1.0.0/25", "10.2.0.0/26", 0, leftLAN4, rightLAN4}}
-		}
-		s.children = append(s.children, protected{"port", "10.1.0.0/24", "10.2.1.0/24", 6000, leftLAN4, lan2})
-		ok(t, s.n.right.LAN("lan2", "10.2.1.1/24"))
-	}
+	s.protect(t)
 	if kind := map[string]string{interop.RSA: "rsa3072", interop.ECDSA: "p256", interop.Ed25519: "ed25519"}[c.Auth]; kind != "" {
 		s.pki = newSwanPKI(t, kind)
 	}
@@ -99,21 +87,87 @@ func newSetting(t *testing.T, c interop.Cell) *setting {
 	return s
 }
 
+// protect chooses the children.
+func (s *setting) protect(t *testing.T) {
+	v4 := networkOf("v4", "10.1.0.0/24", "10.2.0.0/24", 0, leftLAN4, rightLAN4)
+	more := networkOf("more", "10.1.0.0/24", "10.2.1.0/24", 0, leftLAN4, addr("10.2.1.1"))
+	s.children = []protected{v4}
+	if s.cell.Peer == interop.OpenIKED && s.cell.Outer == interop.IPv6 { // see its limits
+		s.children = []protected{networkOf("v6", "fd01::/64", "fd02::/64", 0, leftLAN6, rightLAN6)}
+	}
+	switch s.cell.Feature {
+	case interop.Several:
+		s.children = append(s.children, networkOf("v6", "fd01::/64", "fd02::/64", 0, leftLAN6, rightLAN6), more)
+	case interop.PerPair:
+		s.children = append(s.children, more)
+	case interop.Ports:
+		s.children[0].local, s.children[0].remote = "10.1.0.0-10.1.0.77", "10.2.0.0-10.2.0.99"
+		if s.cell.Peer == interop.Libreswan { // it has no ranges
+			s.children[0].local, s.children[0].remote = "10.1.0.0/25", "10.2.0.0/26"
+		}
+		more.name, more.port = "port", 6000
+		s.children = append(s.children, more)
+	case interop.Transport:
+		left, right := s.hosts()
+		s.children = []protected{{"hosts", left.own.String(), left.far.String(), 0, left, right}}
+	}
+	if len(s.children) > 1 {
+		ok(t, s.n.right.LAN("lan2", "10.2.1.1/24"))
+	}
+}
+
+// outer returns the addresses of the two sides without NATs.
+func (s *setting) outer() outer {
+	if s.cell.Outer == interop.IPv6 {
+		return outer6
+	}
+	return outer4
+}
+
+// behind reports for each side whether it is behind a NAT.
+func (s *setting) behind() (left, right bool) {
+	return s.cell.NAT == interop.NATLeft || s.cell.NAT == interop.NATBoth, s.cell.NAT == interop.NATRight || s.cell.NAT == interop.NATBoth
+}
+
+// hosts returns the addresses between which IKE and ESP go, as each side sees them.
+func (s *setting) hosts() (left, right ends) {
+	left, right = ends{addr(s.left), addr(s.right)}, ends{addr(s.outer().right), addr(s.left)}
+	if behind, _ := s.behind(); behind {
+		if left.own = addr("10.98.0.2"); left.far.Is6() {
+			left.own = addr("fd98::2")
+		}
+	}
+	return left, right
+}
+
 // build makes the network.
 func (s *setting) build(t *testing.T) {
-	o := outer4
-	if s.cell.Outer == interop.IPv6 {
-		o = outer6
-	}
-	p := swanPath{left: s.cell.NAT == interop.NATLeft || s.cell.NAT == interop.NATBoth,
-		right: s.cell.NAT == interop.NATRight || s.cell.NAT == interop.NATBoth, outer: o}
+	p := swanPath{outer: s.outer()}
+	p.left, p.right = s.behind()
 	peer, _ := interop.Find(s.cell.Peer)
 	p.top.watchLeft = peer.Where == interop.Guest
+	if s.cell.Feature == interop.Transport {
+		p.top.flows = betweenHosts()
+	}
 	connects := "culvert"
 	if s.cell.Initiator == interop.Them {
 		connects = "strongSwan"
 	}
 	s.n, s.left, s.right = p.build(t, connects)
+}
+
+// betweenHosts returns the packets that only transport mode may carry: all between addresses that
+// either side has, or is seen at.
+func betweenHosts() (flows []flow) {
+	for _, pair := range [][2]string{
+		{"192.0.2.1/32", "192.0.2.2/32"}, {"10.98.0.2/32", "192.0.2.2/32"}, {"192.0.2.1/32", forwarded + "/32"}, {"10.98.0.2/32", forwarded + "/32"},
+		{"2001:db8::1/128", "2001:db8::2/128"}, {"fd98::2/128", "2001:db8::2/128"}, {"2001:db8::1/128", forwarded6 + "/128"}, {"fd98::2/128", forwarded6 + "/128"},
+	} {
+		f := outerFlow(pair[0], pair[1])
+		f.fragments = true
+		flows = append(flows, f)
+	}
+	return flows
 }
 
 // wantNAT checks that culvert has found the NATs. A peer that sends UDP only says that there is one
@@ -158,17 +212,34 @@ func (s *setting) culvert(t *testing.T) *gateway {
 		keys += "pfs = \"require\"\n"
 	case interop.ReauthWe:
 		keys += fmt.Sprintf("auth_lifetime = %q\n", authLimit)
+	case interop.Childless: // a first Child SA has a key exchange of its own only without IKE_AUTH
+		keys += "pfs = \"require\"\n"
+		if s.cell.Initiator == interop.Culvert {
+			keys += "childless = \"force\"\n"
+		}
+	case interop.Transport:
+		start += "  mode = \"transport\"\n"
+	case interop.PerPair:
+		start += "  children = \"per-pair\"\n"
 	}
-	var children []string
+	left.start(peerText("right", keys, s.culvertChildren(start)...))
+	return left
+}
+
+// culvertChildren returns culvert's children, with more keys.
+func (s *setting) culvertChildren(more string) (texts []string) {
+	if s.cell.Feature == interop.PerPair { // one has all networks
+		one, other := s.children[0], s.children[1]
+		return []string{fmt.Sprintf("  [[peer.child]]\n  name = %q\n  local = [%q]\n  remote = [%q, %q]\n%s", one.name, one.local, one.remote, other.remote, more)}
+	}
 	for _, c := range s.children {
 		local, remote := c.local, c.remote
 		if c.port != 0 {
 			local, remote = local+" udp", fmt.Sprintf("%s udp/%d", remote, c.port)
 		}
-		children = append(children, childText(c.name, local, remote, start))
+		texts = append(texts, childText(c.name, local, remote, more))
 	}
-	left.start(peerText("right", keys, children...))
-	return left
+	return texts
 }
 
 // ikeLifetime returns culvert's lifetime of an IKE SA. A dear group takes a busy machine longer
@@ -201,9 +272,9 @@ func (s *setting) flow(t *testing.T) *flows {
 		if c.port != 0 {
 			continue
 		}
-		out, err := netlab.StartStream(s.n.left, c.from, s.n.right, c.to, 50, 200)
+		out, err := netlab.StartStreamAt(s.n.left, c.left.own, c.left.far, s.n.right, c.right.own, 50, 200)
 		ok(t, err)
-		back, err := netlab.StartStream(s.n.right, c.to, s.n.left, c.from, 50, 200)
+		back, err := netlab.StartStreamAt(s.n.right, c.right.own, c.right.far, s.n.left, c.left.own, 50, 200)
 		ok(t, err)
 		f.streams, f.pairs = append(f.streams, out, back), append(f.pairs, c.name+" to the peer", c.name+" from the peer")
 	}
@@ -228,33 +299,47 @@ func (f *flows) stop(t *testing.T, most uint64, r *interop.Record) {
 func (s *setting) live(t *testing.T, left *gateway, r *interop.Record) {
 	t.Helper()
 	s.pingAll(t)
-	first, begun, f := left.peer("right"), time.Now(), s.flow(t)
-	ikes, children := map[string]bool{first.SPIi: true}, map[string]bool{}
-	for _, c := range first.Children {
-		children[c.SPIIn] = true
-	}
-	limit, most := childHard+slowness*500*time.Millisecond, uint64(0)
+	s.first = left.peer("right")
+	begun, f, first := time.Now(), s.flow(t), s.first.sas()
+	ikes, children := map[string]bool{s.first.SPIi: true}, map[string]bool{}
+	limit, most := childHard+500*time.Millisecond, uint64(0)
 	if s.reauthenticates() {
 		limit, most = authLimit, 5
 	}
-	left.wait(limit+slowness*30*time.Second, "other SAs in place of the first", "right", func(p peerStatus) bool {
-		time.Sleep(slowness * 300 * time.Millisecond) // a look costs a process
-		replaced := p.SPIi != first.SPIi && p.State == "established"
-		for i, c := range p.Children {
-			replaced = replaced && c.State == "installed" && c.SPIIn != first.Children[i].SPIIn
-			if c.SPIIn != "" {
-				children[c.SPIIn] = true
-			}
+	left.wait(limit+30*time.Second, "other SAs in place of the first", "right", unhurried(func(p peerStatus) bool {
+		replaced := p.SPIi != s.first.SPIi && p.State == "established"
+		now := p.sas()
+		for of, spi := range now {
+			children[spi] = true
+			replaced = replaced && spi != first[of]
 		}
 		ikes[p.SPIi] = true
-		return replaced && time.Since(begun) > limit
-	})
+		return replaced && len(now) == len(first) && time.Since(begun) > limit
+	}))
 	f.stop(t, most, r)
 	s.pingAll(t)
-	r.IKESAs, r.ChildSAs = len(ikes)-1, len(children)-len(first.Children)
+	for _, spi := range first {
+		delete(children, spi)
+	}
+	r.IKESAs, r.ChildSAs = len(ikes)-1, len(children)
 	if !s.reauthenticates() {
 		wantNeverDown(t, left)
 	}
+}
+
+// sas returns the SPIs of the Child SAs that carry packets, by the child's name and its first
+// remote network.
+func (p peerStatus) sas() map[string]string {
+	out := map[string]string{}
+	for _, c := range p.Children {
+		if c.State == "installed" && c.SPIIn != "" {
+			out[c.Name+" "+c.RemoteTS[0]] = c.SPIIn
+		}
+		for _, part := range c.PartSAs {
+			out[c.Name+" "+part.RemoteTS[0]] = part.SPIIn
+		}
+	}
+	return out
 }
 
 // pingAll has packets go both ways on each child.
@@ -262,15 +347,34 @@ func (s *setting) pingAll(t *testing.T) {
 	t.Helper()
 	for _, c := range s.children {
 		if c.port == 0 {
-			s.n.wantTrafficOf(t, 1<<14, c.from, c.to)
+			s.traffic(t, c)
 			continue
 		}
-		server := udp(t, s.n.right, netip.AddrPortFrom(c.to, c.port), netip.AddrPort{})
-		client := udp(t, s.n.left, netip.AddrPortFrom(c.from, 0), netip.AddrPortFrom(c.to, c.port))
+		server := udp(t, s.n.right, netip.AddrPortFrom(c.right.own, c.port), netip.AddrPort{})
+		client := udp(t, s.n.left, netip.AddrPortFrom(c.left.own, 0), netip.AddrPortFrom(c.left.far, c.port))
 		for range 5 {
 			ok(t, echo(client, server, []byte("to a port"), 10*time.Second))
 		}
 		ok(t, server.Close())
+	}
+}
+
+// traffic has pings go both ways, and TCP to each side that is no other one to the sender.
+func (s *setting) traffic(t *testing.T, c protected) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	for _, way := range []struct {
+		from, to *netlab.Host
+		ends
+		at netip.Addr
+	}{{s.n.left, s.n.right, c.left, c.right.own}, {s.n.right, s.n.left, c.right, c.left.own}} {
+		_, err := way.from.PingUntil(ctx, way.own, way.far, 500*time.Millisecond)
+		ok(t, err)
+		if way.far == way.at {
+			_, err = netlab.Transfer(ctx, way.from, way.own, way.to, way.far, 1<<14)
+			ok(t, err)
+		}
 	}
 }
 
@@ -292,8 +396,22 @@ func (s *setting) wantFeature(t *testing.T, left *gateway, r *interop.Record) {
 			t.Error("no request has a cookie")
 		}
 	case interop.PFSByUs, interop.PFSByThem, interop.PFSByBoth:
-		if r.Note = left.child("right", "v4").Proposal; !strings.Contains(r.Note, "-x25519") && !strings.Contains(r.Note, "-ecp") && !strings.Contains(r.Note, "-modp") {
+		if r.Note = left.peer("right").Children[0].Proposal; !strings.Contains(r.Note, "-x25519") && !strings.Contains(r.Note, "-ecp") && !strings.Contains(r.Note, "-modp") {
 			t.Errorf("the Child SA has %s, without a key exchange", r.Note)
+		}
+	case interop.Childless:
+		r.Note = "the first Child SA has " + s.first.Children[0].Proposal
+		if !strings.Contains(s.first.Children[0].Proposal, "-x25519") {
+			t.Errorf("%s: it came up in IKE_AUTH", r.Note)
+		}
+	case interop.Transport:
+		if r.Note = left.child("right", "hosts").Mode; r.Note != "transport" {
+			t.Errorf("the Child SA is in mode %q", r.Note)
+		}
+	case interop.PerPair:
+		parts := left.child("right", "v4").PartSAs
+		if r.Note = fmt.Sprintf("%d Child SAs of one child", 1+len(parts)); len(parts) != 1 {
+			t.Error(r.Note)
 		}
 	case interop.Defaults:
 		p := left.peer("right")
@@ -309,7 +427,20 @@ func (s *setting) down(t *testing.T, left *gateway, peer rival) {
 	} else {
 		peer.terminate()
 	}
-	left.wait(slowness*10*time.Second, "the end of the tunnel", "right", func(p peerStatus) bool {
+	left.wait(10*time.Second, "the end of the tunnel", "right", unhurried(func(p peerStatus) bool {
 		return p.State != "established" && !peer.connected()
-	})
+	}))
+}
+
+// unhurried returns a condition after which, where it does not hold, there is a pause: a look costs
+// processes, and in a guest, whose clock stands still meanwhile, looks would follow each other
+// without one.
+func unhurried(cond func(peerStatus) bool) func(peerStatus) bool {
+	return func(p peerStatus) bool {
+		good := cond(p)
+		if !good {
+			time.Sleep(400 * time.Millisecond)
+		}
+		return good
+	}
 }

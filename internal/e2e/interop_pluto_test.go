@@ -51,7 +51,8 @@ func (s *setting) startPluto(t *testing.T) rival {
 			t.Logf("log of libreswan:\n%s", indent(string(text)))
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), slowness*20*time.Second)
+	s.kernelOnFailure(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	ok(t, netlab.Until(ctx, "libreswan to answer", func() bool {
 		_, err := p.try("whack", "--status")
@@ -91,7 +92,12 @@ func (s *setting) plutoConnection(c protected) []string {
 	}
 	lines := []string{
 		"left=" + own, "right=" + theirs, "leftid=@right.example.com", "rightid=@left.example.com",
-		"leftsubnet=" + c.remote, "rightsubnet=" + c.local, "leftupdown=%disabled", "keyexchange=ikev2", "auto=ignore", "mobike=no",
+		"leftupdown=%disabled", "keyexchange=ikev2", "auto=ignore", "mobike=no",
+	}
+	if s.cell.Feature == interop.Transport {
+		lines = append(lines, "type=transport")
+	} else {
+		lines = append(lines, "leftsubnet="+c.remote, "rightsubnet="+c.local)
 	}
 	if c.port != 0 {
 		lines = append(lines, fmt.Sprintf("leftprotoport=17/%d", c.port), "rightprotoport=17/%any")
@@ -141,7 +147,7 @@ func (p *pluto) load(pki *swanPKI) {
 
 // try runs a program of libreswan.
 func (p *pluto) try(program string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(p.t.Context(), slowness*30*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
 	defer cancel()
 	if program == "whack" {
 		program, args = plutoPrograms+"whack", append([]string{"--rundir", p.dir}, args...)
@@ -170,10 +176,14 @@ func (p *pluto) version() string {
 
 func (p *pluto) initiate(child string) { p.whack("--name", child, "--initiate") }
 
-// terminate ends all children: one that is to remain up would be connected again.
+// terminate ends all children, since one that is to remain up would be connected again, and the IKE
+// SA, which stays without children if it has had several.
 func (p *pluto) terminate() {
 	for _, c := range p.children {
 		p.whack("--name", c.name, "--terminate")
+	}
+	if len(p.children) > 1 {
+		p.whack("--name", p.children[0].name, "--delete-ike")
 	}
 }
 

@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"culvert/internal/interop"
 	"culvert/internal/netlab"
@@ -34,6 +36,8 @@ func (s *setting) start(t *testing.T) rival {
 		return s.startSwan(t, func(c *netlab.SwanConfig) { c.Root, c.KernelESP = peersRoot(t), true })
 	case interop.Libreswan:
 		return s.startPluto(t)
+	case interop.OpenIKED:
+		return s.startIked(t)
 	}
 	t.Fatalf("nothing is known of how %s is started", s.cell.Peer)
 	return nil
@@ -50,4 +54,18 @@ func peersRoot(t *testing.T) string {
 		netlab.Require(t, errors.New(peersRootEnv+" is not set: run it by make interop"))
 	}
 	return root
+}
+
+// kernelOnFailure has a failed test show the SAs of the peer's kernel, and what it dropped.
+func (s *setting) kernelOnFailure(t *testing.T) {
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		drops, _ := s.n.right.Run(ctx, nil, "cat", "/proc/net/xfrm_stat")
+		sas, _ := s.n.right.Run(ctx, nil, "/usr/sbin/ip", "-s", "xfrm", "state")
+		t.Logf("what the peer's kernel dropped:\n%s\nits SAs:\n%s", indent(drops), indent(sas))
+	})
 }

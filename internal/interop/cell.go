@@ -54,6 +54,9 @@ const (
 	PFSByBoth = "PFS by both"
 	ReauthWe  = "reauthentication by us"
 	ReauthThe = "reauthentication by them"
+	Transport = "transport mode"
+	Childless = "childless" // the IKE SA is made without a Child SA
+	PerPair   = "a Child SA for each pair"
 )
 
 // An axis is a field of Cell with its values.
@@ -68,7 +71,7 @@ var axes = []axis{
 	{func(c *Cell) *string { return &c.Auth }, []string{PSK, RSA, ECDSA, Ed25519}},
 	{func(c *Cell) *string { return &c.NAT }, []string{NoNAT, NATLeft, NATRight, NATBoth}},
 	{func(c *Cell) *string { return &c.Outer }, []string{IPv4, IPv6}},
-	{func(c *Cell) *string { return &c.Feature }, []string{Defaults, Fragments, Cookies, Several, Ports, PFSByUs, PFSByThem, PFSByBoth, ReauthWe, ReauthThe}},
+	{func(c *Cell) *string { return &c.Feature }, []string{Defaults, Fragments, Cookies, Several, Ports, PFSByUs, PFSByThem, PFSByBoth, ReauthWe, ReauthThe, Transport, Childless, PerPair}},
 }
 
 // Name returns what identifies the cell among all.

@@ -83,23 +83,44 @@ func cover(chosen, product []Cell, on int) []Cell {
 	return chosen
 }
 
+// added are the features that were added after the others: cells with them follow, so that another
+// feature changes none of the cells without it.
+var added = []string{Transport, Childless, PerPair}
+
 // pairwise returns the cells of a product in which every pair of values occurs, and how many of
 // them suffice for every value, and for every pair of values but of features.
 func pairwise(product []Cell) (cells []Cell, short int) {
 	last := len(axes) - 1
+	first := slices.DeleteFunc(slices.Clone(product), func(c Cell) bool { return slices.Contains(added, c.Feature) })
 	used := map[string]int{}
-	for _, c := range cover(nil, product, last) {
-		c = leastUsed(c, product, used)
+	for _, c := range cover(nil, first, last) {
+		c = leastUsed(c, first, used)
 		used[c.Feature]++
 		cells = append(cells, c)
 	}
-	for _, c := range product {
+	for _, c := range first {
 		if used[c.Feature] == 0 {
 			used[c.Feature]++
 			cells = append(cells, c)
 		}
 	}
-	return cover(cells, product, last+1), len(cells)
+	rest := cover(cells, first, last+1)[len(cells):]
+	for i, f := range added {
+		if c, found := nth(product, f, i); found {
+			cells = append(cells, c)
+		}
+	}
+	short = len(cells)
+	return cover(append(cells, rest...), product, last+1), short
+}
+
+// nth returns a cell with a feature, each for another i.
+func nth(product []Cell, feature string, i int) (Cell, bool) {
+	with := slices.DeleteFunc(slices.Clone(product), func(c Cell) bool { return c.Feature != feature })
+	if len(with) == 0 {
+		return Cell{}, false
+	}
+	return with[(i*len(with)*3/7)%len(with)], true
 }
 
 // leastUsed returns the cell of the product that differs from c at most in its feature, with the
@@ -110,43 +131,4 @@ func leastUsed(c Cell, product []Cell, used map[string]int) Cell {
 		return o != c
 	})
 	return slices.MinFunc(like, func(a, b Cell) int { return used[a.Feature] - used[b.Feature] })
-}
-
-// once returns cells of a product in which every value occurs that any has. As cover does, it takes
-// the cell with the most values that are missing, and of several the one whose values have been
-// taken least.
-func once(product []Cell) (cells []Cell) {
-	missing, taken := map[string]bool{}, map[string]int{}
-	for _, c := range product {
-		for _, v := range c.values() {
-			missing[v] = true
-		}
-	}
-	gain := func(c Cell) (gain int) {
-		for _, v := range c.values() {
-			if gain -= taken[v]; missing[v] {
-				gain += 1 << 20
-			}
-		}
-		return gain
-	}
-	for len(missing) > 0 {
-		best := slices.MaxFunc(product, func(a, b Cell) int { return gain(a) - gain(b) })
-		for _, v := range best.values() {
-			delete(missing, v)
-			taken[v]++
-		}
-		cells = append(cells, best)
-	}
-	return cells
-}
-
-// values returns the cell's values on the axes, which differ from axis to axis.
-func (c Cell) values() []string {
-	out := make([]string, len(axes))
-	for i, a := range axes {
-		out[i] = *a.of(&c)
-	}
-	out[0], out[1] = out[0]+" initiates", out[1]+" rekeys"
-	return out
 }

@@ -1,6 +1,9 @@
 package interop
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // Every pair of values that can occur together does, and the short form has every value, and every
 // pair without a feature.
@@ -49,21 +52,19 @@ func TestCoverKeepsTheChosen(t *testing.T) {
 	}
 }
 
-// Every value occurs, and with few cells.
-func TestOnce(t *testing.T) {
+// Another feature changes none of the cells without it, and all that can be with it is there.
+func TestAddedFeatures(t *testing.T) {
 	product := (Peer{Name: "x"}).product()
-	has := map[string]bool{}
-	cells := once(product)
-	for _, c := range cells {
-		for _, v := range c.values() {
-			has[v] = true
+	without := slices.DeleteFunc(slices.Clone(product), func(c Cell) bool { return slices.Contains(added, c.Feature) })
+	with, short := pairwise(product)
+	if !slices.ContainsFunc(with[:short], func(c Cell) bool { return c.Feature == PerPair }) {
+		t.Error("the short form lacks an added feature")
+	}
+	with = slices.DeleteFunc(with, func(c Cell) bool { return slices.Contains(added, c.Feature) })
+	before, _ := pairwise(without)
+	for _, c := range before {
+		if !slices.Contains(with, c) {
+			t.Errorf("%s is no longer there", c.Short())
 		}
-	}
-	all := 0
-	for _, a := range axes {
-		all += len(a.values)
-	}
-	if len(has) != all || len(cells) != len(axes[len(axes)-1].values) {
-		t.Errorf("%d of %d values in %d cells", len(has), all, len(cells))
 	}
 }

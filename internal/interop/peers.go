@@ -46,12 +46,14 @@ func (p Peer) lacks(c Cell) string {
 }
 
 // Cells returns the cells of the peer: each pair of values of the axes that it has occurs in one,
-// in a guest each value, and each algorithm in one of its own.
+// in a guest those of the short form and each pair with transport mode; and each algorithm in one
+// of its own.
 func (p Peer) Cells() []Cell {
-	if p.Where == Guest {
-		return append(once(p.product()), p.Algorithms()...)
-	}
 	cells, _ := pairwise(p.product())
+	if p.Where == Guest {
+		hosts := slices.DeleteFunc(p.product(), func(c Cell) bool { return c.Feature != Transport })
+		cells = cover(p.ShortCells(), hosts, len(axes))
+	}
 	return append(cells, p.Algorithms()...)
 }
 
