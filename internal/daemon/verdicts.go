@@ -43,20 +43,20 @@ func (d *Daemon) peerFacts(m *moment, p *config.Peer, s *ike.PeerStatus) verdict
 		f.Asked.Message = of.Asked.Exchange.String()
 	}
 	f.Begun = verdict.Begun{Times: of.Begun.Times, Since: of.Begun.Since}
-	f.Unreachable, f.Failed = s.Unreachable, of.Failed
+	f.Unreachable, f.Failed, f.Offers = s.Unreachable, of.Failed, s.Failure.Explain
 	if why := d.unresolved(p); why != "" && !f.Up {
 		f.Failed = why
 	}
 	if s.Remote.IsValid() {
 		f.Outer = append(f.Outer, s.Remote.Addr())
 	}
-	f.Established, f.Restarted = lives(d.ike.History(p.Name), s.Party)
+	live(&f, d.ike.History(p.Name), s.Party)
 	return f
 }
 
-// lives returns from the events of a peer when its party was connected, the oldest first, and when
-// it last showed that it was restarted.
-func lives(events []driver.Event, party string) (established []time.Time, restarted time.Time) {
+// live notes from the events of a peer when its party was connected, when it last showed that it was
+// restarted, and whether the last rekeying was refused.
+func live(f *verdict.Peer, events []driver.Event, party string) {
 	for i := range events {
 		e := &events[i]
 		if e.Party != party {
@@ -64,12 +64,15 @@ func lives(events []driver.Event, party string) (established []time.Time, restar
 		}
 		switch e.Event {
 		case "ike-up":
-			established = append(established, e.At)
+			f.Established = append(f.Established, e.At)
 		case "peer-restarted":
-			restarted = e.At
+			f.Restarted = e.At
+		case "rekey-refused":
+			f.RekeyRefused, f.RekeyRefusedAt = e.Text, e.At
+		case "child-rekeyed", "ike-rekeyed":
+			f.RekeyRefused = ""
 		}
 	}
-	return established, restarted
 }
 
 // childFacts returns what is known of a negotiated child, for verdicts; s is nil if the engine does
@@ -81,6 +84,7 @@ func (d *Daemon) childFacts(m *moment, s *ike.ChildStatus, st *dataplane.ChildSt
 		return f
 	}
 	f.Name, f.Held, f.Wanted, f.Failed = s.Name, s.Held != nil, s.Wanted, s.Failed
+	f.Offers = s.Failure.Explain
 	f.Up = s.State == ike.ChildInstalled || s.State == ike.ChildRekeying
 	f.Encapsulated, f.Narrowed = s.Encap, s.Narrow
 	f.AskedLocal, f.AskedRemote, f.Local, f.Remote = s.AskedLocal, s.AskedRemote, s.LocalTS, s.RemoteTS

@@ -80,6 +80,16 @@ func TestFactsBecomeVerdicts(t *testing.T) {
 			}
 			f.events = append(f.events, driver.Event{At: ago(time.Second), Notice: ike.Notice{Event: "peer-restarted"}})
 		},
+		"rekey-refused narrowed lan": func(f *fakeParts, _ *ike.PeerStatus) {
+			for _, event := range []string{"rekey-refused", "child-rekeyed", "rekey-refused"} {
+				f.events = append(f.events, driver.Event{At: ago(time.Second), Notice: ike.Notice{Event: event, Text: "PFS"}})
+			}
+		},
+		" narrowed lan": func(f *fakeParts, _ *ike.PeerStatus) { // a later one was not
+			for _, event := range []string{"rekey-refused", "child-rekeyed"} {
+				f.events = append(f.events, driver.Event{At: ago(time.Second), Notice: ike.Notice{Event: event, Text: "PFS"}})
+			}
+		},
 		"narrowed lan ": func(f *fakeParts, _ *ike.PeerStatus) { // of another party
 			for range 5 {
 				f.events = append(f.events, driver.Event{At: ago(time.Second), Notice: ike.Notice{Event: "ike-up", Party: "p"}})

@@ -153,6 +153,53 @@ func TestFaultsAreNamed(t *testing.T) {
 			},
 			left: []string{"and received none, while the peer answers IKE: IP protocol 50 may be dropped on the way", `encap = "always"`},
 		},
+		"another secret": {
+			begin: func(t *testing.T, b *broken) {
+				b.right = newGateway(t, b.n.right)
+				b.right.start(peerText("left", "remote = \"192.0.2.1\"\n"+strings.Replace(identities("right", "left"), psk, "something else entirely", 1), rightChildren("")...))
+				calls(b, "")
+			},
+			left:  []string{"left.example.com", "right.example.com"},
+			right: []string{"left.example.com", "pre-shared key"},
+		},
+		"another identity": {
+			begin: func(t *testing.T, b *broken) {
+				answers(b, "")
+				b.left.start(peerText("right", strings.Replace(to("192.0.2.2"), "left.example.com", "lift.example.com", 1), leftChildren(boot)...))
+			},
+			left:  []string{"lift.example.com"},
+			right: []string{"lift.example.com", "left.example.com"},
+		},
+		"no common IKE proposal": {
+			begin: func(_ *testing.T, b *broken) {
+				answers(b, "ike_proposals = [\"aes128gcm16-prfsha256-ecp256\"]\n")
+				calls(b, "ike_proposals = [\"aes256gcm16-prfsha384-x25519\"]\n")
+			},
+			left:  []string{"NO_PROPOSAL_CHOSEN", "ours: aes256gcm16-prfsha384-x25519"},
+			right: []string{"aes128gcm16", "aes256gcm16"},
+		},
+		"only PFS differs": {
+			begin: func(_ *testing.T, b *broken) {
+				b.right = newGateway(b.left.t, b.n.right)
+				b.right.start(peerText("left", "remote = \"192.0.2.1\"\nchildless = \"never\"\n"+identities("right", "left"), rightChildren("  proposals = [\"aes128gcm16-x25519\"]\n")...))
+				b.left.start(peerText("right", to("192.0.2.2"), leftChildren("  proposals = [\"aes128gcm16\"]\n"+boot)...))
+				b.left.waitUp("right")
+				b.left.do("up", "right")
+				ctx, cancel := context.WithTimeout(b.left.t.Context(), namedWithin)
+				defer cancel()
+				_, _ = b.left.try(ctx, "rekey", "right/v4")
+			},
+			left: []string{"PFS"},
+		},
+		"no common network": {
+			begin: func(t *testing.T, b *broken) {
+				b.right = newGateway(t, b.n.right)
+				b.right.start(peerText("left", "remote = \"192.0.2.1\"\n"+identities("right", "left"), childText("v4", "10.22.0.0/16", "10.11.0.0/16", "")))
+				b.left.start(peerText("right", to("192.0.2.2"), childText("v4", "10.1.0.0/16", "10.2.0.0/16", boot)))
+			},
+			left:  []string{"TS_UNACCEPTABLE", "ours: local 10.1.0.0/16, remote 10.2.0.0/16"},
+			right: []string{"the peer's 10.1.0.0/16 has no partner in our remote 10.11.0.0/16", "ours: local 10.22.0.0/16, remote 10.11.0.0/16", "theirs: local 10.2.0.0/16"},
+		},
 		"both wait": {
 			begin: func(t *testing.T, b *broken) {
 				b.left.start(peerText("right", identities("left", "right"), leftChildren("")...))

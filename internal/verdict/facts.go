@@ -24,9 +24,14 @@ type Peer struct {
 	// a semicolon perhaps a remedy. "": nothing lately.
 	Unreachable string
 	// Failed is why it is not up, as far as the peer said so, or why its last IKE SA ended.
-	Failed     string
-	ESPBlocked bool      // ESP was found to pass neither in UDP nor as IP protocol 50
-	Restarted  time.Time // when it last showed that it had lost its IKE SAs
+	Failed string
+	// Offers are what both sides offered, as far as it is known, in lines.
+	Offers     []string
+	ESPBlocked bool // ESP was found to pass neither in UDP nor as IP protocol 50
+	// RekeyRefused is why the last rekeying was refused, and when, unless one has succeeded since.
+	RekeyRefused   string
+	RekeyRefusedAt time.Time
+	Restarted      time.Time // when it last showed that it had lost its IKE SAs
 	// Established are the times at which an IKE SA was last established by a new IKE_SA_INIT, the
 	// oldest first.
 	Established []time.Time
@@ -75,7 +80,8 @@ type Child struct {
 	Narrowed         bool // its SAs carry less than it asks for
 	// What it asks for and, with SAs, what was granted.
 	AskedLocal, AskedRemote, Local, Remote []selector.Selector
-	Failed                                 string // why the last negotiation for it failed; "": it did not
+	Failed                                 string   // why the last negotiation for it failed; "": it did not
+	Offers                                 []string // as of Peer
 	Drops                                  []Drop
 }
 

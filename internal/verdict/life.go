@@ -18,6 +18,9 @@ const (
 	// of an IKE SA that is up counts as well, and comes once an hour or so.
 	churnTimes, churnSpan = 5, 10 * time.Minute
 	restartedFor          = 10 * time.Minute
+	// refusedFor is how long a refused rekeying is told of: longer than a usual lifetime of a Child
+	// SA, after which there is news of it.
+	refusedFor = 2 * time.Hour
 )
 
 // churns: the tunnel comes up, and goes again.
@@ -59,7 +62,18 @@ func childDown(p *Peer, c *Child) Verdict {
 	if c.Wanted {
 		level = Bad
 	}
-	return Verdict{Code: ChildDown, Level: level, Text: c.Failed}
+	return Verdict{Code: ChildDown, Level: level, Text: c.Failed, Remedy: offered(c.Offers)}
+}
+
+// refusedLately: the peer refused a rekeying, and the tunnel was made again in its place.
+func refusedLately(p *Peer) Verdict {
+	if p.RekeyRefused == "" || p.Now.Sub(p.RekeyRefusedAt) > refusedFor {
+		return Verdict{}
+	}
+	return Verdict{
+		Code: RekeyRefused, Level: Warn, Text: p.RekeyRefused,
+		Remedy: "the tunnel is made again in place of each rekeying; give both sides the same proposals, above all the key exchange group (PFS)",
+	}
 }
 
 // rekeyRefused: a child works, and its next SA could not be made.

@@ -29,6 +29,15 @@ func TestRestarted(t *testing.T) {
 	})
 }
 
+func TestRefusedLately(t *testing.T) {
+	at := func(d time.Duration) Peer { return Peer{Up: true, RekeyRefused: "PFS differs", RekeyRefusedAt: ago(d)} }
+	wantRulings(t, ofPeer(refusedLately), []ruling{
+		{"never", Peer{Up: true}, ""},
+		{"lately", at(refusedFor), "warn rekey-refused : PFS differs | the tunnel is made again in place of each rekeying; give both sides the same proposals, above all the key exchange group (PFS)"},
+		{"long ago", at(refusedFor + 1), ""},
+	})
+}
+
 func TestChildDown(t *testing.T) {
 	child := func(up, wanted bool, why string) Peer {
 		return Peer{Up: true}.with(Child{Name: "lan", Up: up, Wanted: wanted, Failed: why})
@@ -39,6 +48,7 @@ func TestChildDown(t *testing.T) {
 		{"wanted", child(false, true, "no"), "bad child-down lan: no | "},
 		{"not wanted", child(false, false, "no"), "note child-down lan: no | "},
 		{"it waits", child(false, true, ""), ""},
+		{"offers", Peer{Up: true}.with(Child{Name: "lan", Wanted: true, Failed: "no", Offers: []string{"ours: a", "theirs: b", "more"}}), "bad child-down lan: no | ours: a; theirs: b"},
 		{"it is up", child(true, true, "no"), ""},
 		{"the peer is down", down, ""},
 	})

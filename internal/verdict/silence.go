@@ -99,8 +99,14 @@ func refused(p *Peer) Verdict {
 	if !p.Wanted {
 		level = Note // of the last time
 	}
-	return Verdict{Code: Refused, Level: level, Text: p.Failed}
+	return Verdict{Code: Refused, Level: level, Text: p.Failed, Remedy: offered(p.Offers)}
 }
+
+// maxOffers bounds the lines of offers that a verdict has.
+const maxOffers = 2
+
+// offered puts what both sides offered into a sentence.
+func offered(lines []string) string { return strings.Join(lines[:min(len(lines), maxOffers)], "; ") }
 
 // begun: somebody at the peer's address gets our answer to IKE_SA_INIT, or not, and does not go on.
 func begun(p *Peer) Verdict {

@@ -59,6 +59,7 @@ func TestRefused(t *testing.T) {
 		{"nothing failed", Peer{Wanted: true}, ""},
 		{"it is wanted", Peer{Wanted: true, Failed: "no"}, "bad refused : no | "},
 		{"it is not wanted", Peer{Failed: "no"}, "note refused : no | "},
+		{"offers", Peer{Wanted: true, Failed: "no", Offers: []string{"ours: a", "theirs: b", "more"}}, "bad refused : no | ours: a; theirs: b"},
 		{"it is up", Peer{Up: true, Wanted: true, Failed: "no"}, ""},
 		{"it was taken down", Peer{Held: true, Wanted: true, Failed: "no"}, ""},
 		{"it does not answer now", Peer{Wanted: true, Failed: "no", Asked: Asked{Times: 1}}, ""},

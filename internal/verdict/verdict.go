@@ -44,7 +44,7 @@ type rule func(p *Peer) []Verdict
 // rules are all rules. Of verdicts of a level, those of an earlier rule explain more.
 var rules = []rule{
 	ofPeer(unreachable), ofPeer(portSilent), ofPeer(noAnswer), ofPeer(authSilent), ofPeer(refused), ofPeer(begun), ofPeer(nobodyCalls),
-	ofPeer(espBlocked), ofPeer(doubt), ofPeer(loops), ofPeer(churns), ofPeer(restarted),
+	ofPeer(espBlocked), ofPeer(doubt), ofPeer(loops), ofPeer(refusedLately), ofPeer(churns), ofPeer(restarted),
 	ofChildren(childDown), ofChildren(nothingReceived), ofChildren(foreignSource), ofChildren(drops), ofChildren(rekeyRefused),
 	ofChildren(narrowed), ofChildren(smallPath),
 }
