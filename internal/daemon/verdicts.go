@@ -54,8 +54,8 @@ func (d *Daemon) peerFacts(m *moment, p *config.Peer, s *ike.PeerStatus) verdict
 	return f
 }
 
-// live notes from the events of a peer when its party was connected, when it last showed that it was
-// restarted, and whether the last rekeying was refused.
+// live notes from the events of a peer when its party was connected, when it last showed that it
+// was restarted, and whether the last rekeying was refused.
 func live(f *verdict.Peer, events []driver.Event, party string) {
 	for i := range events {
 		e := &events[i]
