@@ -1,6 +1,6 @@
-// Package guest boots Linux kernels of Debian in an emulator, each with files of ours and without a
-// disk or a network, and runs commands there as root. It is for tests: of other kernels, and of
-// what a host's own kernel must not be used for.
+// Package guest boots Linux kernels of Debian in an emulator, or one that is a program (UserMode),
+// each with files of ours and without a disk or a network, and runs commands there as root. It is
+// for tests: of other kernels, and of what a host's own kernel must not be used for.
 //
 //	bookworm := guest.Debian{Suite: "bookworm", Package: "linux-image-amd64"}
 //	kernel, err := guest.Fetch(ctx, cache, bookworm, os.Stderr)
