@@ -150,10 +150,15 @@ func (l *ikeLoad) handshakes(ctx context.Context, d time.Duration) (took []time.
 	defer cancel(nil)
 	var mu sync.Mutex
 	var workers sync.WaitGroup
-	for range min(inFlight, l.clients) {
+	at := min(inFlight, l.clients) // a time
+	for first := range at {
 		workers.Go(func() {
-			for time.Now().Before(end) && ctx.Err() == nil {
-				name, begun := ikeClient(int(l.next.Add(1)-1)%l.clients), time.Now()
+			// It has clients of its own: a slow one must not be taken down by another worker.
+			for i := first; time.Now().Before(end) && ctx.Err() == nil; i += at {
+				if i >= l.clients {
+					i = first
+				}
+				name, begun := ikeClient(i), time.Now()
 				if err := l.Do(ctx, ike.Connect{Peer: name}); err != nil {
 					cancel(fmt.Errorf("%s: %w", name, err))
 					return
