@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -22,19 +21,7 @@ func TestOverview(t *testing.T) {
 		"overview-down.txt": {show: choice{down: true}, width: 80}, "overview-limit.txt": {show: choice{limit: 2}, width: 80},
 	} {
 		got := overview(st, how.show, how.colour, how.width)
-		name = "testdata/" + name
-		if *update {
-			if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != string(want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-		}
+		wantGolden(t, "testdata/"+name, got)
 		for line := range strings.Lines(got) {
 			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); how.width > 0 && !how.colour && n > how.width {
 				t.Errorf("%s: %d columns: %s", name, n, line)

@@ -65,24 +65,30 @@ func TestGuardLine(t *testing.T) {
 	}
 }
 
+// wantGolden compares a text with a file, which -update writes.
+func wantGolden(t *testing.T, name, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+	}
+}
+
 func TestRender(t *testing.T) {
 	for name, how := range map[string]struct {
 		colour bool
 		width  int
 	}{"testdata/status.txt": {false, 0}, "testdata/status-colour.txt": {true, 0}, "testdata/status-100.txt": {false, 100}} {
 		got := render(statusExample(), true, how.colour, how.width)
-		if *update {
-			if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != string(want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-		}
+		wantGolden(t, name, got)
 		if !how.colour && strings.Contains(got, "\x1b") {
 			t.Error("plain output has escapes")
 		}
