@@ -59,7 +59,7 @@ func render(st *control.Status, counters, colour bool, width int) string {
 		rows = append(rows, failureRows(p.RefusedCall, p.Reason)...)
 		for j := range p.Children {
 			c := &p.Children[j]
-			rows = append(rows, row{"  " + clean(c.Name), clean(c.State), clean(childDetails(c))})
+			rows = append(rows, row{"  " + clean(c.Name), clean(c.State), clean(childDetails(p, c))})
 			rows = append(rows, failureRows(c.Failure, c.Reason)...)
 			for k := range c.PartSAs {
 				sa := &c.PartSAs[k]
@@ -207,7 +207,7 @@ func peerDetails(p *control.Peer) string {
 	if p.Unreachable != "" && !strings.Contains(p.Reason, p.Unreachable) {
 		add("%s", p.Unreachable)
 	}
-	return join(parts, p.Reason)
+	return join(parts, p.Beside(p.State, p.Reason))
 }
 
 // failureRows returns a row for each line of the details of a failure that the reason above tells
@@ -228,7 +228,7 @@ func bare(p *control.Peer) bool {
 	return (p.State == "established" || p.State == "rekeying") && !slices.ContainsFunc(p.Children, up)
 }
 
-func childDetails(c *control.Child) string {
+func childDetails(p *control.Peer, c *control.Child) string {
 	parts := []string{strings.Join(c.LocalTS, " ") + " <-> " + strings.Join(c.RemoteTS, " ")}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if c.Narrowed && c.Failure == nil {
@@ -263,7 +263,7 @@ func childDetails(c *control.Child) string {
 	if g := c.GuardDrops; g != nil && g.Out+g.In > 0 {
 		add("dropped by the guard: %d out, %d in", g.Out, g.In)
 	}
-	return join(parts, c.Reason)
+	return join(parts, p.Beside(c.State, c.Reason))
 }
 
 // partDetails returns the networks, the SPIs and the traffic of a Child SA for a part of a child.

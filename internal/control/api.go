@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -149,6 +150,21 @@ func (p *Peer) Address() string {
 		return p.Name
 	}
 	return p.Name + "#" + p.Party
+}
+
+// Beside returns what a reason for a state says that neither the state nor a verdict on the peer
+// does, so that nothing is told twice.
+func (p *Peer) Beside(state, reason string) string {
+	var rest []string
+	for part := range strings.SplitSeq(reason, "; ") {
+		told := part == state || slices.ContainsFunc(p.Verdicts, func(v Verdict) bool {
+			return strings.Contains(v.Text, part) || strings.Contains(v.Remedy, part)
+		})
+		if !told {
+			rest = append(rest, part)
+		}
+	}
+	return strings.Join(rest, "; ")
 }
 
 // Child is one configured child.

@@ -121,3 +121,15 @@ func TestNamesOfWhatIsNotThere(t *testing.T) {
 		}
 	}
 }
+
+// TestBeside: what a verdict says, or the state, is not said again.
+func TestBeside(t *testing.T) {
+	p := Peer{Verdicts: []Verdict{{Text: "no answer; it is so", Remedy: "is it on?"}}}
+	for reason, want := range map[string]string{
+		"": "", "connecting": "", "no answer; it is so; next try in 3 s": "next try in 3 s", "it is so; is it on?; connecting": "", "refused; next try in 3 s": "refused; next try in 3 s",
+	} {
+		if got := p.Beside("connecting", reason); got != want {
+			t.Errorf("%q: %q, want %q", reason, got, want)
+		}
+	}
+}

@@ -31,9 +31,9 @@ func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
 	st := d.peer(d.moment(nil), p, s)
 	lines := verdictLines(&st)
-	lines = append(lines, because(st.Address(), st.State, st.Reason))
+	lines = append(lines, because(st.Address(), st.State, st.Beside(st.State, st.Reason)))
 	for _, c := range st.Children {
-		lines = append(lines, because(addressOf(&st, c.Name), c.State, c.Reason))
+		lines = append(lines, because(addressOf(&st, c.Name), c.State, st.Beside(c.State, c.Reason)))
 	}
 	if s != nil && len(s.Explain) > 0 {
 		lines = append(lines, "", "the last failure:")
