@@ -137,17 +137,26 @@ func (c *pair) counts() counts {
 	if c.in != nil {
 		n.in = c.in.Used()
 	}
-	if c.out != nil {
-		n.out = c.out.Used()
-	}
-	if b := c.before; b != nil { // what another pair has counted, and numbers that were left out
+	n.out = c.sentSoFar()
+	if b := c.before; b != nil { // what another pair has counted
 		n.in = esp.Usage{Packets: n.in.Packets - b.Received.Packets, Octets: n.in.Octets - b.Received.Octets}
-		n.out = esp.Usage{Packets: n.out.Packets - b.Sent.Packets, Octets: n.out.Octets - b.Sent.Octets}
 	}
 	for r := range c.drops {
 		n.drops[r] = c.drops[r].Load()
 	}
 	return n
+}
+
+// sentSoFar returns what the pair has sent, without what another pair has counted, and numbers that
+// were left out.
+func (c *pair) sentSoFar() (sent esp.Usage) {
+	if c.out != nil {
+		sent = c.out.Used()
+	}
+	if b := c.before; b != nil {
+		sent = esp.Usage{Packets: sent.Packets - b.Sent.Packets, Octets: sent.Octets - b.Sent.Octets}
+	}
+	return sent
 }
 
 // add adds the counts of another pair.

@@ -127,15 +127,16 @@ func (s *silence) unheardOf(total uint64) Unheard {
 	if s.since == 0 {
 		return Unheard{}
 	}
-	return Unheard{Since: time.Unix(0, s.since), Packets: total - s.sent}
+	return Unheard{Since: time.Unix(0, s.since), Packets: total - min(total, s.sent)}
 }
 
-// sent returns how many packets other than dummies were sent for the policy since it was set.
-// Plane.mu is held.
+// sent returns how many packets other than dummies were sent for the policy since it was set. A
+// dummy counts as sent once it is posted, so that the number may fall for a moment. Plane.mu is
+// held.
 func (s *slot) sent() uint64 {
 	n := s.past.out.Packets
 	for _, c := range s.pairs {
-		n += c.counts().out.Packets
+		n += c.sentSoFar().Packets
 	}
 	return n - min(n, s.dummies)
 }

@@ -99,6 +99,9 @@ func TestUnheardSince(t *testing.T) {
 	if u := look(false, false, 0); u != (Unheard{since, 8}) {
 		t.Errorf("%+v after a pause", u)
 	}
+	if u := s.unheardOf(6); u != (Unheard{Since: since}) {
+		t.Errorf("%+v when a dummy was posted that is not sent yet", u)
+	}
 	if u := look(true, true, 1); u != (Unheard{}) {
 		t.Errorf("%+v after an answer", u)
 	}

@@ -49,8 +49,6 @@ func (f *Facts) words() string {
 		return f.ofVersion()
 	case Cookie:
 		return fmt.Sprintf("the peer asks for a cookie again and again (%d times): something between us changes our messages or their source, or its secret changes too fast", f.Ours.Times)
-	case NoAnswer:
-		return f.Why
 	}
 	return f.Why
 }
